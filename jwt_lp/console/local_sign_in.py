@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
@@ -16,7 +16,7 @@ from jwt_lp.signin.endpoints import REFRESH, SIGN_OUT, SignInEndpoints
 from jwt_lp_starlette import external, guard_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jwt_lp.console.one_time_codes import OneTimeCodes
     from jwt_lp.guard.cookies import ResponseCookie
     from jwt_lp.signin.sign_in import SignIn
+
+    View: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _START: Final = "/"
 
@@ -36,8 +38,8 @@ class LocalSignIn:
         self._endpoints = SignInEndpoints(sign_in, cookies=True)
         self._codes = codes
         self._operator = operator
-        self.view = external("one-time link, or refresh token")(self._view)
-        self.leave = external("refresh token")(self._leave)
+        self.view: View = external("one-time link, or refresh token")(self._view)
+        self.leave: View = external("refresh token")(self._leave)
 
     async def _view(self, request: Request) -> Response:
         if request.method == "POST":

@@ -179,7 +179,7 @@ class ItemCounts:
     """The numbers of items and of decisions in each part, counted while a campaign is written."""
 
     def __init__(self, campaign: str, parts: Iterable[CampaignPart]) -> None:
-        self.campaign = storable_text(campaign)
+        self.campaign: str = storable_text(campaign)
         self.parts: dict[str, Row] = {}
         for part in parts:
             self._check_campaign(part.campaign)

@@ -39,20 +39,26 @@ def recorded(tmp_path_factory):
 
 
 @pytest.fixture
-def run(project, cli, recorded, monkeypatch):
-    """`run(*arguments)`: exit code, output and errors of a command, on the day of the review and `run.days` later."""
+def clock(monkeypatch):
+    """The time that commands see: noon of the day of the review, and the days `later` after it."""
+    days = {"later": 0}
+    monkeypatch.setattr(time, "time", lambda: noon_of(NOW) + days["later"] * DAY)
+    return days
+
+
+@pytest.fixture
+def run(project, cli, recorded, clock):
+    """`run(*arguments)`: output and errors of a command, which ends with the exit code `code`."""
     shutil.copy(recorded, "access.db")
     FILE.write_text(f"# the shop's\n{POLICY}")
     with Path("people.csv").open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *((subject, *person) for subject, person in PEOPLE.items())])
-    monkeypatch.setattr(time, "time", lambda: noon_of(NOW) + run.days * DAY)
 
     def run(*arguments, code=0, **more):
         found, out, err = cli(*arguments, JWT_LP_STORE=URL, COLUMNS="400", **more)
         assert code == found, f"{arguments}: {out}{err}"
         return out + " ".join(err.split())
 
-    run.days = 0
     return run
 
 
@@ -80,7 +86,7 @@ def proposed(row):
     return "remove" if row["proposal"].startswith("remove") else "keep" if row["of"] != "group" else ""
 
 
-def test_a_quarter(run):
+def test_a_quarter(run, clock):
     """Freeze, two worksheets imported, the deadline, close, plan, apply and undo: the policy is as it was before."""
     freeze(run, "--undecided", "proposal")
     out = run("campaign", "worksheet", "Autumn", "-o", "decide.csv", "--split")
@@ -91,7 +97,7 @@ def test_a_quarter(run):
     out = run("campaign", "import", "Autumn", "decide-ann.csv", "decide-Ben-Ray.csv")
     assert ["3 decisions stored", "13 decisions stored"] == [line for line in out.splitlines() if "stored" in line]
     assert "16 of 24 decided" in run("campaign", "show", "Autumn")
-    run.days = 14
+    clock["later"] = 14
     assert "decided by the rule (proposal): 8 of 24" in run("campaign", "close", "Autumn")
     out = run("campaign", "plan", "Autumn", "-o", "autumn.plan")
     plan = Plan.decode(Path("autumn.plan").read_text())
@@ -123,11 +129,11 @@ def test_the_plan_of_the_exported_worksheets(run):
     assert 0o600 == Path("all.csv").stat().st_mode & 0o777
 
 
-def test_campaigns_are_listed_and_named(run):
+def test_campaigns_are_listed_and_named(run, clock):
     """A campaign is named by its name or the first digits of its id, never by what could be several."""
     assert "0 campaigns" in run("campaign", "list")
     first = freeze(run)
-    run.days = 1
+    clock["later"] = 1
     second = freeze(run, name="Winter", deadline="2026-12-15")
     out = run("campaign", "list")
     assert ["Winter", "Autumn"] == [line.split()[1] for line in out.splitlines()[1:3]]
@@ -163,7 +169,7 @@ def test_parts_are_given_to_reviewers(run):
     )
 
 
-def test_worksheets_with_faults_change_nothing(run):
+def test_worksheets_with_faults_change_nothing(run, clock):
     """A fault is named with its file and line; nothing is stored."""
     freeze(run)
     run("campaign", "worksheet", "Autumn", "-o", "decide.csv")
@@ -174,7 +180,7 @@ def test_worksheets_with_faults_change_nothing(run):
         "campaign", "worksheet", "Autumn", "-o", "x.csv", "--split", "--part", "ann", code=2
     )
     assert "no such part" in run("campaign", "worksheet", "Autumn", "-o", "x.csv", "--part", "x", code=1)
-    run.days = 14
+    clock["later"] = 14
     answer("decide.csv", lambda _row: "keep")
     assert "the deadline was" in run("campaign", "import", "Autumn", "decide.csv", code=1)
 

@@ -135,10 +135,16 @@ def test_choices_that_were_not_sent_are_not_left_unasked(
     world: CampaignWorld, served: ServedConsole, browser: Any
 ) -> None:
     """Leaving the page with chosen decisions asks first; without any, and when they are sent, it does not."""
-    campaign, asked = world.untouched(), []
+    campaign = world.untouched()
+    asked: list[str] = []
+
+    def dismiss(dialog: Any) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
     with Screen(served, browser, served.person("mia", DECIDES)) as screen:
         page = screen.open(f"/campaigns/{campaign}/decide?part=mia")
-        page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+        page.on("dialog", dismiss)
         page.get_by_role("link", name="All", exact=True).click()
         page.wait_for_url("**show=all")
         page.get_by_label("Remove", exact=True).first.check()
@@ -204,9 +210,8 @@ def test_what_follows_a_form_is_accessible_and_fits(
 
 
 def _check(page: Any, name: str) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    result = Axe().run(page, options={"runOnly": STANDARDS, "resultTypes": ["violations"]})
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    result = axe.Axe().run(page, options={"runOnly": STANDARDS, "resultTypes": ["violations"]})
     assert 0 == result.violations_count, f"{name}: {result.generate_report()}"
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert 0 == wider, name

@@ -66,7 +66,7 @@ def test_the_pages_store_what_the_worksheet_stores(tmp_path: Any) -> None:
         mia, most = served.person("mia", DECIDES), served.person("max", DECIDES)
         group = pages.item(campaign, "eve", "orders:read").group
         exempt, kept = pages.item(campaign, "ann", "orders:create"), pages.item(campaign, "bob", "orders:create")
-        sent = {
+        sent: dict[str, object] = {
             f"decision.G{group}": "remove", f"comment.G{group}": "both left",
             f"decision.{exempt.id}": "exempt", f"until.{exempt.id}": ago(-300), f"version.{exempt.id}": "0",
             f"decision.{kept.id}": "keep", f"comment.{kept.id}": '=1+1 "x", ünï', f"version.{kept.id}": "0",

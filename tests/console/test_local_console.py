@@ -25,7 +25,8 @@ class Local(NamedTuple):
 
     def path(self) -> str:
         """The path of a new link."""
-        return self.made.link(self.client.port).partition(str(self.client.port))[2]
+        link: str = self.made.link(self.client.port)
+        return link.partition(str(self.client.port))[2]
 
     def get(self, path: str, cookies: str = "", **headers: str) -> HttpAnswer:
         sent = {**TYPED, **{name.replace("_", "-"): value for name, value in headers.items()}}

@@ -225,7 +225,7 @@ def test_items_are_selected_and_paged(store: Store) -> None:
     )
     for bad in ({"after": 1}, {"ids": ["x"] * 1001}):
         with pytest.raises(ValueError, match=r"name the part|at most 1000"):
-            ItemFilter(campaign="c1", **bad)  # type: ignore[arg-type]
+            ItemFilter(campaign="c1", **bad)
 
 
 def test_a_decision_is_written_with_its_numbers_and_its_entry(store: Store) -> None:

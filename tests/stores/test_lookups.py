@@ -86,9 +86,8 @@ class Scan:
     def names(self, kind: str, text: str) -> list[FoundName]:
         rows: list[Any] = [*(row.use for row in self.usage), *self.seen, *(row.held for row in self.held)]
         if kind == "role":
-            rows = [
-                row for row in (*self.seen, *(row.held for row in self.held)) if not row.role.startswith("elevation:")
-            ]
+            listed: list[Any] = [*self.seen, *(row.held for row in self.held)]
+            rows = [row for row in listed if not row.role.startswith("elevation:")]
         if kind == "permission":
             rows = [row.use for row in self.usage]
         issuer = kind in ("subject", "client")
@@ -136,7 +135,7 @@ class Scan:
         for row in self.usage:
             if row.use.day >= since and all(getattr(row.use, name) == value for name, value in parts.items()):
                 totals[tuple(getattr(row.use, name) for name in UseDay._fields[:-1])] += row.count
-        rows = [UseDay(*key, uses=uses) for key, uses in totals.items()]
+        rows = [UseDay._make((*key, uses)) for key, uses in totals.items()]
         return sorted(sorted(rows), key=lambda row: row.day, reverse=True)
 
     def by_permission(self, permission: str, parts: tuple[str, ...], since: str = "") -> list[tuple[Any, ...]]:
@@ -166,7 +165,7 @@ def test_look_ups_say_what_a_scan_says(store: Store, imports: list[tuple[str, bo
     scan = Scan(store)
     for text in ("", "AN", "_b", "%", "x" * 300, "Ü"):
         for kind in ("subject", "client", "role", "permission"):
-            assert scan.names(kind, _stored(text)) == list(store.find_names(kind, text)), (kind, text)  # type: ignore[arg-type]
+            assert scan.names(kind, _stored(text)) == list(store.find_names(kind, text)), (kind, text)
     for issuer in ISSUERS:
         for subject in map(_stored, ("ana", "x" * 300, "a\0b", "")):
             for client in (None, "Desk"):
@@ -207,14 +206,15 @@ def test_look_ups_come_in_pages(store: Store) -> None:
     scan = Scan(store)
     assert scan.names("subject", "")[:3] == list(store.find_names("subject", "", limit=3))
     assert scan.names("role", "")[:1] == list(store.find_names("role", "", limit=1))
-    holders, after = [], None
+    holders: list[FoundHolder] = []
+    after = None
     while page := store.grant_holders("orders:read", limit=4, after=after):
         assert len(page) <= 4
         holders += page
         after = page[-1]
     assert scan.holders("grant", "orders:read") == holders
     some = {"issuer": ISSUERS[0], "client": "Desk"}
-    assert scan.uses(**some)[:2] == list(store.holder_uses(**some, limit=2).uses)  # type: ignore[arg-type]
+    assert scan.uses(**some)[:2] == list(store.holder_uses(**some, limit=2).uses)
     assert scan.grants(ISSUERS[0], "ana", None)[:1] == list(
         store.holder_grants(issuer=ISSUERS[0], subject="ana", limit=1)
     )
