@@ -60,14 +60,14 @@ class CampaignWorld:
     _untouched: str = ""
 
     def record_use(self, subject: str, permission: str, *days: int, grant: str = "", role: str = "") -> None:
-        """A subject used something, so many days ago."""
+        """A subject used something, so many days ago; 0 is this moment."""
         granted = grant or permission
         uses = {
             Use(
                 service="orders", issuer=ISSUER, subject=subject, client="", role=role, endpoint=f"views.{permission}",
                 method="GET", requirement=permission, permission=permission, grant=granted, outcome="granted",
                 day=ago(each),
-            ): (3, noon(ago(each)))
+            ): (3, noon(ago(each)) if each else time.time())
             for each in days
         }  # fmt: skip
         seen = [ObservedGrant(ISSUER, subject, "", role, granted, ago(each)) for each in days]
