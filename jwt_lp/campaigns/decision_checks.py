@@ -135,12 +135,10 @@ class OwnAccess:
 
 def _with_included(held: Iterable[str], roles: Mapping[str, Role]) -> set[str]:
     """The roles, with those that they include."""
-    found, waiting = set[str](), list(held)
+    found, waiting = set[str](), {*held}
     while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += roles[name].includes if name in roles else ()
+        found |= waiting
+        waiting = {included for name in waiting if name in roles for included in roles[name].includes} - found
     return found
 
 

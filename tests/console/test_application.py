@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("starlette", reason="the console is built on it")
+pytest.importorskip("jinja2", reason="the pages are templates")
+pytest.importorskip("sqlalchemy", reason="the store is an SQL store")
+pytest.importorskip("uvicorn", reason="the console is served by it")
+
 from console.serving import ServedConsole, settings, text_of
 from jwt_lp.console import create_console
 from jwt_lp.errors import ConfigurationError

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from jwt_lp.errors import ConfigurationError
 from jwt_lp.review import DecisionRule, Person, ReviewExemption
 from jwt_lp.review.analysis import finding_collector, training
 from jwt_lp.review.analysis.backtesting import fit_model
@@ -14,6 +15,7 @@ from jwt_lp.review.analysis.grant_features import GrantFeatures
 from jwt_lp.review.analysis.likelihood import LikelihoodModel
 from jwt_lp.review.analysis.training import RestoredGrant, load_history
 from jwt_lp.review.findings import USED_THROUGH_ANOTHER
+from jwt_lp.review.trained_review import choose_rule
 from jwt_lp.stores import HeldGrant
 from review_scenario import ISSUER, NOW, ReviewScenario, days_ago, find_finding, noon_of
 
@@ -645,3 +647,9 @@ def test_a_restoration_was_need(past: ReviewScenario) -> None:
     ]
     # Bob's request on the day 100 is all that is known of him: his restoration adds nothing.
     assert [1] == [case.uses - 1 for case in history.replay_day(ordinal(NOW), 30) if case.number == 1]
+
+
+def test_a_window_and_a_likelihood_exclude_each_other() -> None:
+    """Of two rules nobody could tell which one was meant."""
+    with pytest.raises(ConfigurationError, match="exclude each other"):
+        choose_rule(window=90, likelihood=0.1)
