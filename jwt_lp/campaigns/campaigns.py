@@ -68,7 +68,6 @@ class Campaigns(CampaignReader):
         `ConfigurationError` for a deadline that is past, for stages that are none, for an unknown part in `reviewers`,
         and where there is nothing to decide.
         """
-        given = options or ReviewOptions()
         terms = FreezeTerms(
             name=name,
             deadline=deadline,
@@ -76,11 +75,7 @@ class Campaigns(CampaignReader):
             split=split,
             stages=stages,
             day=day,
-            options=replace(
-                given,
-                people=given.people or self._people,
-                issuer_names=given.issuer_names or self._issuer_names,
-            ),
+            options=self._completed(options or ReviewOptions()),
             reviewers=reviewers or {},
             reviewer_issuer=reviewer_issuer,
         )
@@ -94,6 +89,11 @@ class Campaigns(CampaignReader):
             now=self._clock(),
             on_step=on_step,
         )
+
+    def _completed(self, options: ReviewOptions) -> ReviewOptions:
+        """The options, with what this object knows of people and issuers where they say nothing."""
+        people, names = options.people or self._people, options.issuer_names or self._issuer_names
+        return replace(options, people=people, issuer_names=names)
 
     def decide(self, actor: Actor, campaign: str, wanted: Sequence[WantedDecision], *, part: str) -> DecideResult:
         """Store decisions of the actor about items of a part: all of them, except conflicts, or none.

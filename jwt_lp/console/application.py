@@ -139,10 +139,10 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
     which plans need. `people` is the list of people by subject. `plans` is the folder of plan files. `sign_in_url` is
     the host's page for signing in, which gets the path to come back to as `next`; `refresh_url` and `sign_out_url` are
     its endpoints `refresh` and `sign-out`; all are paths on this host. `person` is the claim that identifies a
-    person at all issuers. `webhooks` get reminders. `sessions` is the store of the host's sign-in, by default `store`. `local_operator` is who
-    works with a console that runs on its own, and `routes` and `middleware` are what signs that person in. The routes of
-    `applications`, of any host, are listed with their declarations. Raises `ConfigurationError` for what
-    cannot work.
+    person at all issuers. `webhooks` get reminders. `sessions` is the store of the host's sign-in, by default `store`.
+    `local_operator` is who works with a console that runs on its own, and `routes` and `middleware` are what signs that
+    person in. The routes of `applications`, of any host, are listed with their declarations. Raises
+    `ConfigurationError` for what cannot work.
     """
     _check_people(people)
     # Nothing is opened where something is wrong.
@@ -152,11 +152,8 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
         "sign_out_url": _local_path("sign_out_url", sign_out_url),
     }
     guard = Guard(_console_settings(settings), clock=clock)
-    named = guard.settings.store if store is None else store
-    if not named:
-        raise ConfigurationError("the console needs a store: pass store=, or set STORE in the settings")
+    opened, own_store = _open(guard.settings.store if store is None else store)
     policy_file = Path(policy) if isinstance(policy, str | Path) else None
-    opened = open_store(named) if isinstance(named, str) else named
     state = ConsoleState(
         store=opened,
         policy=policy if isinstance(policy, Policy) else _read_policy(policy_file, guard.settings.policy),
@@ -176,7 +173,17 @@ def create_console(  # noqa: PLR0913 - keywords, each with a default
         clock=clock,
     )
     app = _application(state, guard, routes, middleware)
-    return Console(app, guard, opened if isinstance(named, str) else None)
+    return Console(app, guard, own_store)
+
+
+def _open(named: Store | str | None) -> tuple[Store, Store | None]:
+    """The store, and again if it was opened here and so has to be closed here."""
+    if not named:
+        raise ConfigurationError("the console needs a store: pass store=, or set STORE in the settings")
+    if not isinstance(named, str):
+        return named, None
+    opened = open_store(named)
+    return opened, opened
 
 
 def _application(
