@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 from jwt_lp.campaigns.freezing import MAX_DAYS
+from jwt_lp.console.parameters import whole_number
 from jwt_lp.errors import ConfigurationError
 from jwt_lp.review.plan.decision_faults import read_day
 from jwt_lp.review.plan.plan_stages import parse_stages
@@ -108,8 +109,8 @@ def read_reviewer(form: Form) -> Actor | None:
 
 def read_version(form: Form) -> int:
     """The version of a part that a form showed; -1, which no part has, for anything else."""
-    text = form.get("version")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1  # noqa: PLR2004 - digits
+    number = whole_number(form.get("version"), digits=9)
+    return -1 if number is None else number
 
 
 def _day_of(time: float) -> str:

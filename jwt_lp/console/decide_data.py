@@ -12,6 +12,7 @@ from jwt_lp.campaigns import CampaignPage
 from jwt_lp.console.campaign_words import time_left
 from jwt_lp.console.decision_form import Answers
 from jwt_lp.console.item_words import ShownItem, show_item
+from jwt_lp.console.parameters import whole_number
 from jwt_lp.errors import CampaignRefused, CampaignUnknown, ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,11 +52,11 @@ class Place(NamedTuple):
 
 def read_position(text: str | None) -> int:
     """The position in an address or a form, -1 for the beginning; 400 for what is none."""
-    if text in (None, "", "-1"):
+    if text is None or text in ("", "-1"):
         return -1
-    if not (text.isascii() and text.isdecimal() and len(text) < len("1000000000")):
+    if (position := whole_number(text, digits=9)) is None:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "after is the position of an item")
-    return int(text)
+    return position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 
+from jwt_lp.console.parameters import whole_number
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
 
@@ -111,8 +113,7 @@ async def _read_form(headers: Headers, receive: Any) -> tuple[Form | None, Any]:
 
 async def _read_body(headers: Headers, receive: Any, limit: int) -> bytes:
     too_long = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a form has at most {limit:,} bytes")
-    length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
+    if (whole_number(headers.get("content-length", "")) or 0) > limit:
         raise too_long
     parts: list[bytes] = []
     size = 0

@@ -35,9 +35,24 @@ def text_parameter(request: Request, name: str, *, required: bool = False) -> st
     return value
 
 
+def whole_number(text: str, *, digits: int = 18) -> int | None:
+    """The number that a text writes in at most so many ASCII digits, of which a BIGINT holds 18; None for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
+
+
+def before_parameter(request: Request) -> int | None:
+    """The parameter `before`, the number that the rows of a page come before; None without it, 400 for anything else."""
+    value = request.query_params.get("before", "")
+    if not value:
+        return None
+    if (number := whole_number(value)) is None:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "before is a number.")
+    return number
+
+
 def page_parameter(request: Request) -> int:
     """The parameter `page`, a number from 0 on; 400 for anything else."""
-    value = text_parameter(request, "page") or "0"
-    if not (value.isascii() and value.isdigit() and len(value) <= len(str(MAX_PAGE)) and int(value) <= MAX_PAGE):
+    number = whole_number(text_parameter(request, "page") or "0", digits=len(str(MAX_PAGE)))
+    if number is None or number > MAX_PAGE:
         raise HTTPException(HTTPStatus.BAD_REQUEST, f"page is a number from 0 to {MAX_PAGE}")
-    return int(value)
+    return number

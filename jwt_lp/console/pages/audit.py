@@ -15,6 +15,7 @@ from starlette.routing import Route
 from jwt_lp.campaigns.audit_trail import export_audit, verify_audit
 from jwt_lp.console.answers import page
 from jwt_lp.console.navigation import READ
+from jwt_lp.console.parameters import before_parameter
 from jwt_lp.console.plan_views import one_at_a_time
 from jwt_lp.console.state import console_of
 from jwt_lp.stores import AuditFilter
@@ -83,11 +84,8 @@ async def audit_export(request: Request) -> Response:
 
 def _show(request: Request) -> Response:
     query, fault = _read_query(request)
-    before = request.query_params.get("before", "")
-    if before and not (before.isascii() and before.isdigit() and len(before) <= 18):  # noqa: PLR2004 - what a BIGINT holds
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "before is a number.")
     store = console_of(request).store
-    paging: dict[str, Any] = {"before": int(before) if before else None, "limit": PAGE + 1, "newest_first": True}
+    paging: dict[str, Any] = {"before": before_parameter(request), "limit": PAGE + 1, "newest_first": True}
     found = [] if fault else list(store.audit_entries(_filter(query, **paging)))
     names = {each.id: each.name for each in store.campaigns()} if found else {}
     context = {

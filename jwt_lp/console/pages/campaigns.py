@@ -13,6 +13,7 @@ from jwt_lp.console.decide_data import policy_moved, read_position
 from jwt_lp.console.later_used import find_used
 from jwt_lp.console.navigation import DECIDE, READ
 from jwt_lp.console.pages import campaign_new, campaign_steps, worksheets
+from jwt_lp.console.parameters import whole_number
 from jwt_lp.console.pictures.burn_down import BurnDown, build_burn_down
 from jwt_lp.console.reader import Reader, reader_of
 from jwt_lp.permissions.requirements import any_of
@@ -65,8 +66,7 @@ async def campaigns(request: Request) -> Response:
 
 
 def _skipped(request: Request) -> int:
-    text = request.query_params.get("from", "0")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0  # noqa: PLR2004 - digits
+    return whole_number(request.query_params.get("from", ""), digits=6) or 0
 
 
 def _load_list(reader: Reader, skipped: int) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from jwt_lp.console.answers import page, see_other
 from jwt_lp.console.audit_notes import note_done, text_of
 from jwt_lp.console.forms import form_of
 from jwt_lp.console.navigation import READ, REVOKE
+from jwt_lp.console.parameters import before_parameter
 from jwt_lp.console.propagation import announce
 from jwt_lp.console.revocation_form import OPTIONS, RevocationForm, hits_of
 from jwt_lp.console.state import actor_of, console_of
@@ -82,16 +83,14 @@ async def revocation_lift(request: Request) -> Response:
 
 def _list(request: Request) -> Response:
     console, query = console_of(request), request.query_params
-    lifted, before = query.get("lifted") == "yes", query.get("before", "")
-    if before and not (before.isascii() and before.isdigit() and len(before) <= 18):  # noqa: PLR2004 - what a BIGINT holds
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "before is a number.")
+    lifted, before = query.get("lifted") == "yes", before_parameter(request)
     of, issuer, name = (query.get(key, "") or None for key in ("of", "issuer", "name"))
     which = RevocationFilter(
         lifted=None if lifted else False,
         of=of if name else None,
         issuer=issuer,
         name=name,
-        before=int(before) if before else None,
+        before=before,
         limit=PAGE + 1,
     )
     found = console.store.revocation_page(which)
