@@ -143,6 +143,8 @@ async def _store_error(request: Request, error: Exception) -> Response:
     reference = secrets.token_hex(5)
     _LOG.error("the console cannot answer, reference %s: %s", reference, error)
     text = "The store of the console does not answer. Try again; nothing was changed."
+    if isinstance(error, ConfigurationError):
+        text = "A setting of the console, or a file that it names, cannot be used. Nothing was changed."
     if console_of(request).local_operator:
         text = str(error)
     return error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, text, reference)

@@ -11,7 +11,7 @@ import pytest
 
 from console.serving import Person, ServedConsole, served_console, text_of
 from jwt_lp import Issuer
-from jwt_lp.errors import StoreError
+from jwt_lp.errors import ConfigurationError, StoreError
 
 FIELDS = {"decision": "remove", "comment": 'two\r\nlines, "quoted" <b>bold</b>'}
 CROSS_SITE = {"Sec_Fetch_Site": "cross-site", "Origin": "https://attacker.test"}
@@ -40,7 +40,12 @@ def _routes(accepted: list[dict[str, str]]) -> list[Any]:
     async def unreachable(request: Request) -> Response:
         raise StoreError("postgresql://db.test does not answer")
 
+    @requires("jwt-lp:review:read")
+    async def misconfigured(request: Request) -> Response:
+        raise ConfigurationError("/srv/secret/policy.toml cannot be read")
+
     return [
+        Route("/test/misconfigured", misconfigured, name="test_misconfigured"),
         Route("/test/decide", decide, methods=["POST"], name="test_decide"),
         Route("/test/broken", broken, name="test_broken"),
         Route("/test/unreachable", unreachable, name="test_unreachable"),
@@ -211,6 +216,25 @@ def test_every_answer_limits_what_a_browser_may_do(console: ServedConsole, metho
     assert answer.headers["cache-control"] == ("no-cache" if path.endswith("console.css") else "no-store")
     if not path.startswith("/static/console"):
         assert "<main" in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/test/unreachable", "The store of the console does not answer."),
+        ("/test/misconfigured", "A setting of the console, or a file that it names, cannot be used."),
+    ],
+)
+def test_a_page_tells_a_fault_of_the_store_from_one_of_the_settings(
+    console: ServedConsole, path: str, text: str
+) -> None:
+    """Both are 503, and neither names a host or a file."""
+    answer = console.person("alice").get(path)
+    assert 503 == answer.status
+    shown = text_of(answer)
+    assert text in shown
+    assert "secret" not in shown
+    assert "db.test" not in shown
 
 
 @pytest.mark.parametrize("path", ["/test/broken", "/test/unreachable"])
